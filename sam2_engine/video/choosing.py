@@ -1,5 +1,6 @@
 """Choice among the model's candidates, for all objects of a frame, and what is noted of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from sam2_engine.video.identities import sightings_of, watch
 from sam2_engine.video.memory_policies.policy import Candidates, FrameNote, MemoryPolicy
 from sam2_engine.video.settlement import Claim, Overlapping, Settled, give_pixels, settle
 
-__all__ = ["ABSENT", "Chosen", "Past", "candidates_of", "choose_all", "decide"]
+__all__ = ["ABSENT", "Chosen", "Past", "candidates_of", "choose", "choose_again", "choose_all", "decide"]
 
 ABSENT = -1
 """In place of a candidate, of an object that gave way to another."""
@@ -132,6 +133,26 @@ def choose_all(
     given
         (4 G, 4 G) logits of the objects that are prompted on the frame, by id.
     """
+    chosen = choose(policy, prediction, pasts, overlapping, given)
+    if overlapping.everything:
+        return chosen
+    past = next(iter(pasts.values()))
+    logits = chosen.prediction.low_res_logits[:, 0]
+    seen = dict(zip(pasts, sightings_of(logits, past.position), strict=True))
+    before = {i: one.note for i, one in pasts.items()}
+    notes = dict(zip(pasts, chosen.notes, strict=True))
+    notes = watch(notes, before, seen, past.position, past.step, overlapping)
+    return Chosen(chosen.prediction, list(notes.values()))
+
+
+def choose(
+    policy: MemoryPolicy,
+    prediction: MaskPrediction,
+    pasts: dict[int, Past],
+    overlapping: Overlapping,
+    given: dict[int, Tensor],
+) -> Chosen:
+    """Do as :func:`choose_all` on one frame alone: who was taken for whom before it is not looked at."""
     offered = dict(zip(pasts, candidates_of(prediction), strict=True))
     notes = {i: decide_again(policy, one, pasts[i], pasts[i].settled) for i, one in offered.items()}
     rows = dict(zip(pasts, range(len(pasts)), strict=True))
@@ -148,11 +169,36 @@ def choose_all(
     logits = torch.cat([chosen.low_res_logits[:, 0], *(one[None] for one in given.values())])
     is_fixed = [False] * len(pasts) + [True] * len(given)
     logits = give_pixels(logits, [*pasts, *given], is_fixed, overlapping)[: len(pasts)]
-    past = next(iter(pasts.values()))
-    seen = dict(zip(pasts, sightings_of(logits, past.position), strict=True))
-    before = {i: one.note for i, one in pasts.items()}
-    notes = watch(notes, before, seen, past.position, past.step, overlapping)
     return Chosen(replace(chosen, low_res_logits=logits[:, None]), list(notes.values()))
+
+
+def choose_again(
+    policy: MemoryPolicy,
+    prediction: MaskPrediction,
+    pasts: dict[int, Past],
+    chosen: Chosen,
+    row: int,
+    outcome: int,
+    rivals: Sequence[int],
+) -> Chosen:
+    """Return what was chosen on a frame, with another candidate of the object in one row, or ``ABSENT``."""
+    object_id = list(pasts)[row]
+    (offered,) = candidates_of(prediction.of([row]))
+    note = decide_again(policy, offered, pasts[object_id], outcome)
+    note = replace(note, rivals=(*chosen.notes[row].rivals, *rivals))
+    taken = _taken(prediction, {object_id: row}, {object_id: note}, policy.presence_threshold)
+    rows = torch.arange(len(pasts), device=prediction.iou.device) == row
+    prediction = MaskPrediction(
+        *(
+            torch.where(rows.view(-1, *[1] * (old.ndim - 1)), new, old)
+            for old, new in zip(_parts(chosen.prediction), _parts(taken), strict=True)
+        )
+    )
+    return Chosen(prediction, [note if n == row else one for n, one in enumerate(chosen.notes)])
+
+
+def _parts(prediction: MaskPrediction) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return prediction.low_res_logits, prediction.iou, prediction.presence_logit, prediction.tokens
 
 
 def _settled(

@@ -8,7 +8,7 @@ from typing_extensions import override
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import Extent, TileGrid, tile_side
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.tile_assignment import Tile, extent_of
+from sam2_engine.video.tiled.tile_assignment import Tile, extent_of
 from sam2_engine.video.tiled_session import TiledVideoSession, mask_box
 
 __all__ = ["ImageSession"]

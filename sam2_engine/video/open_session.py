@@ -9,8 +9,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.tiles import tile_side
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
-from sam2_engine.video.memory_policies.registry import check_tiles, memory_policy_of
-from sam2_engine.video.settlement import Overlapping
+from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.tracking_session import TrackingSession
 from sam2_engine.video.video_session import VideoSession
@@ -43,7 +42,7 @@ def open_video_session(
         clicked, whichever model it is; None: as it was published.
     memory_policy, overlapping
         As for ``VideoSession``; in tiles an object is remembered anew by the policy when it comes to another
-        one, and all may overlap.
+        one.
 
     Returns
     -------
@@ -60,7 +59,6 @@ def open_video_session(
     if frames.length == 1:
         return ImageSession(model, frames, contrast, cache, remove_small_components=remove_small_components)
     if tile_side(frames.shape, model.config) < max(frames.shape):
-        check_tiles(Overlapping.of(may_overlap))
         return TiledVideoSession(
             model,
             frames,
@@ -69,6 +67,7 @@ def open_video_session(
             max_conditioning_frames=max_conditioning_frames,
             remove_small_components=remove_small_components,
             memory_policy=policy,
+            overlapping=may_overlap,
         )
     return VideoSession(
         model,

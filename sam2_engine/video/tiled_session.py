@@ -5,8 +5,11 @@ that comes to a tile's edge is handed over to another tile by its mask, as a pro
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
+import torch
 from typing_extensions import override
 
 from sam2_engine.feature_cache import FeatureCache
@@ -16,11 +19,15 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
+from sam2_engine.video.choosing import choose
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.frame_steps import track_frames
-from sam2_engine.video.memory_policies.policy import MemoryPolicy
+from sam2_engine.video.memory_policies.policy import Exchange, MemoryPolicy
 from sam2_engine.video.memory_policies.registry import memory_policy_of
-from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
+from sam2_engine.video.settlement import Overlapping
+from sam2_engine.video.tiled.plane_identities import PlaneIdentities
+from sam2_engine.video.tiled.tile_assignment import Tile, TiledObject, TileHandover, extent_of
+from sam2_engine.video.tiled.tiled_settlement import TileOffer, settle_tiles
 from sam2_engine.video.tracking_session import (
     TrackingSession,
     chosen_ids,
@@ -28,10 +35,12 @@ from sam2_engine.video.tracking_session import (
     frames_to_clear,
     require_object,
 )
-from sam2_engine.video.video_session import VideoSession
+from sam2_engine.video.video_session import FrameOffer, VideoSession
 from sam2_engine.weights.pixel_rules import window_of
 
 __all__ = ["TiledVideoSession", "mask_box"]
+
+T = TypeVar("T")
 
 _TILE_FRAMES = 64 * 2**20
 HANDOVER_MARGIN, ARRIVAL_MARGIN = 1 / 4, 1 / 8
@@ -44,7 +53,8 @@ class TiledVideoSession(TrackingSession):
     """What ``VideoSession`` is, for planes of twice the model's input or more, and for narrow ones.
 
     Parameters are those of ``VideoSession``, where they are described; there is neither a region
-    nor a history. An object has memories in the tile where it is now, and of its prompts.
+    nor a history. An object has memories in the tile where it is now, and of its prompts. What objects may
+    not share is settled within tiles, and then between them.
     """
 
     remembers_tracked_frames = False
@@ -60,6 +70,7 @@ class TiledVideoSession(TrackingSession):
         remove_small_components: bool | None = None,
         *,
         memory_policy: str | MemoryPolicy = "recent",
+        overlapping: bool | Iterable[tuple[int, int]] | None = None,
     ) -> None:
         self.model = model
         self.frames: FrameSource = LatestFrame.of(open_frames(frames))
@@ -69,6 +80,10 @@ class TiledVideoSession(TrackingSession):
         self.max_conditioning_frames = max_conditioning_frames
         self.remove_small_components = remove_small_components
         self.memory_policy = memory_policy_of(memory_policy, self.frames)
+        self.overlapping = Overlapping.of(
+            self.memory_policy.lets_overlap if overlapping is None else overlapping
+        )
+        self._identities = PlaneIdentities(self.overlapping)
         side = tile_side(self.frames.shape, model.config)
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
@@ -207,9 +222,14 @@ class TiledVideoSession(TrackingSession):
                 max_conditioning_frames=self.max_conditioning_frames,
                 remove_small_components=self.remove_small_components,
                 memory_policy=self.memory_policy,
-                overlapping=True,
+                overlapping=self._may_overlap,
             )
         return self._tiles[tile]
+
+    @property
+    def _may_overlap(self) -> bool | list[tuple[int, int]]:
+        pairs = [(min(pair), max(pair)) for pair in self.overlapping.pairs]
+        return self.overlapping.everything or (pairs or False)
 
     def _drop_if_empty(self, tile: Tile) -> None:
         if tile in self._tiles and not self._tiles[tile].object_ids:
@@ -280,13 +300,89 @@ class TiledVideoSession(TrackingSession):
             anchor, tile = self._objects[object_id].anchor(frame, reverse)
             self._ensure_handover_prompt(object_id, anchor, tile)
             members.setdefault(tile, []).append(object_id)
+        if not ids:
+            return FrameResult.without_objects(frame, self.frames.shape)
+        if not self.overlapping.everything:
+            return self._settled(frame, ids, members, reverse)
         results = []
         for tile, inside in members.items():
             result = self._tile_session(tile).track_frame(frame, inside, reverse)
             results.append(result)
             for index, object_id in enumerate(result.object_ids):
                 self._hand_over(frame, object_id, tile, result, index)
-        return _merge_results(results, ids) if ids else FrameResult.without_objects(frame, self.frames.shape)
+        return _merge_results(results, ids)
+
+    @torch.inference_mode()
+    def _settled(
+        self, frame: int, ids: list[int], members: dict[Tile, list[int]], reverse: bool
+    ) -> FrameResult:
+        """Track objects that know of each other: settled in tiles, then between them, then remembered."""
+        offered = {tile: self._offer(frame, tile, inside, reverse) for tile, inside in members.items()}
+        tiles = [one for _, one in offered.values()]
+        settle_tiles(tiles, self.memory_policy, self.overlapping)
+        exchanges = self._identities.watch(tiles, frame, reverse)
+        results = {
+            tile: self._tile_session(tile).take_frame(offer, one.chosen)
+            for tile, (offer, one) in offered.items()
+        }
+        if any(result.scene_change for result in results.values()):
+            self._identities.forget()
+        places = {i: (tile, results[tile].object_ids.index(i)) for tile in results for i in members[tile]}
+        merged = _merge_results(list(results.values()), ids)
+        if exchanges:
+            merged = self._exchange(frame, reverse, exchanges, merged, places)
+        for i in ids:
+            tile, index = places[i]
+            if i not in exchanges:
+                self._hand_over(frame, i, tile, results[tile], index)
+        return merged
+
+    def _offer(
+        self, frame: int, tile: Tile, inside: list[int], reverse: bool
+    ) -> tuple[FrameOffer, TileOffer]:
+        """Return what a tile offers, settled among its own objects."""
+        offered = self._tile_session(tile).offer_frame(frame, inside, reverse)
+        offer, chosen = offered.offer, None
+        given = {i: output.low_res_logits for i, output in offered.outputs.items()}
+        if offer is not None:
+            chosen = choose(self.memory_policy, offer.prediction, offer.pasts, self.overlapping, offer.given)
+        return offered, TileOffer(offered.seen, self.model.low_res_size, given, offer, chosen)
+
+    def _exchange(
+        self,
+        frame: int,
+        reverse: bool,
+        exchanges: dict[int, Exchange],
+        merged: FrameResult,
+        places: dict[int, tuple[Tile, int]],
+    ) -> FrameResult:
+        """Exchange objects that were taken for each other: each goes on as the other one, by its mask."""
+        ids = list(merged.object_ids)
+        taken = [ids.index(exchanges[i].other) if i in exchanges else index for index, i in enumerate(ids)]
+        step = -1 if reverse else 1
+        for i, exchange in exchanges.items():
+            tiled = self._objects[i]
+            self._leave(i, places[i][0])
+            first, last = exchange.since * step, frame * step
+            for f in [f for f in tiled.handovers if first <= f * step <= last]:
+                self._clear_tile_prompts(i, f, tiled.handovers.pop(f).tile)
+        for i in exchanges:
+            mask = merged.mask_of(taken[ids.index(i)])
+            target = places[exchanges[i].other][0]
+            self._objects[i].handovers[frame] = TileHandover(target, Prompt(mask=mask))
+            self._ensure_handover_prompt(i, frame, target)
+        return _exchanged(merged, taken, exchanges)
+
+    def _leave(self, object_id: int, tile: Tile) -> None:
+        """Let a tile forget what it tracked of an object; of one that was prompted there the prompts stay."""
+        session = self._tiles.get(tile)
+        if session is None or object_id not in session.object_ids:
+            return
+        if tile in self._objects[object_id].tile_by_frame.values():
+            session.invalidate(object_id, 0)
+        else:
+            session.remove_object(object_id)
+            self._drop_if_empty(tile)
 
     def _ensure_handover_prompt(self, object_id: int, frame: int, tile: Tile) -> None:
         """Prompt a tile, unless it still has that prompt, with the mask that was handed over to it."""
@@ -304,12 +400,7 @@ class TiledVideoSession(TrackingSession):
         if target == tile:
             return
         handover = TileHandover(target, Prompt(mask=result.mask_of(index)))
-        session = self._tile_session(tile)
-        if tile in tiled.tile_by_frame.values():
-            session.invalidate(object_id, 0)
-        else:
-            session.remove_object(object_id)
-            self._drop_if_empty(tile)
+        self._leave(object_id, tile)
         tiled.handovers[frame] = handover
         self._ensure_handover_prompt(object_id, frame, target)
 
@@ -340,4 +431,22 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
         regions=tuple(regions[i] for i in order),
         given_masks=tuple(given[i] for i in order),
         notes=tuple(notes[i] for i in order) if any(notes) else (),
+    )
+
+
+def _exchanged(result: FrameResult, taken: list[int], exchanges: dict[int, Exchange]) -> FrameResult:
+    """Return a result in which each object has the row of ``taken``, with the exchanges in its notes."""
+
+    def of(values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(values[row] for row in taken) if values else ()
+
+    notes = zip(result.object_ids, of(result.notes), strict=True)
+    return replace(
+        result,
+        low_res_logits=result.low_res_logits[taken],
+        presence=result.presence[taken],
+        predicted_iou=result.predicted_iou[taken],
+        regions=of(result.regions),
+        given_masks=of(result.given_masks),
+        notes=tuple(note and replace(note, exchanged=exchanges.get(i)) for i, note in notes),
     )

@@ -13,7 +13,7 @@ from sam2_engine.image.wide_view import EncodedPrompt, predict_in_views
 from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
-from sam2_engine.video.choosing import Past, choose_all
+from sam2_engine.video.choosing import Chosen, Past, choose_all
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
 from sam2_engine.video.memory_policies.policy import FrameNote, MemoryPolicy
 from sam2_engine.video.object_window import is_whole_turn, is_within, paste, window_around
@@ -28,7 +28,7 @@ from sam2_engine.video.tracked_object import (
 )
 from sam2_engine.video.weak_call import WeakCall
 
-__all__ = ["Tracker"]
+__all__ = ["Offer", "Tracker"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +55,35 @@ class _Found(NamedTuple):
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
     """Return a function that calls a method as long as its object lives."""
     return WeakCall(method)
+
+
+class Offer(NamedTuple):
+    """What the model offers the objects of a session on a frame, before it is settled what each gets.
+
+    Attributes
+    ----------
+    frame, reverse, conditioning
+        As for ``Tracker.track``.
+    embedding
+        Of the frame.
+    prediction
+        The candidates of all objects.
+    pasts
+        What is known of each before the frame, by id, in the order of the candidates.
+    windows
+        The window of each that it was found in, or None.
+    given
+        Logits of other objects that are prompted on the frame, by id.
+    """
+
+    frame: int
+    reverse: bool
+    conditioning: frozenset[int] | None
+    embedding: Tensor
+    prediction: MaskPrediction
+    pasts: dict[int, Past]
+    windows: list[GridWindow | None]
+    given: dict[int, Tensor]
 
 
 class Tracker:
@@ -200,21 +229,85 @@ class Tracker:
         given
             Logits of other objects that are prompted on the frame, by id.
         """
+        if self.takes_notes:
+            offer = self.offer(frame, objects, reverse, conditioning, given)
+            chosen = choose_all(self.policy, offer.prediction, offer.pasts, self.overlapping, offer.given)
+            return self.take(offer, chosen, objects)
         features = self.features(frame)
         readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
         with self.model.autocast():
             frame_tokens = self.model.begin_attention(features.embedding)
             windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
-            if self.takes_notes:
-                pasts = {i: tracked.past(frame, reverse, conditioning) for i, tracked in objects.items()}
-                found = self._track_noted(features, frame_tokens, readings, pasts, given or {}, windows)
-            else:
-                found = self._track_all(features, frame_tokens, readings, windows)
-                # What left its window is looked for on the whole frame.
-                missed = {i: reading for i, reading in readings.items() if i not in found}
-                found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
+            found = self._track_all(features, frame_tokens, readings, windows)
+            # What left its window is looked for on the whole frame.
+            missed = {i: reading for i, reading in readings.items() if i not in found}
+            found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
+        return self._remember(frame, objects, reverse, conditioning, features.embedding, found)
+
+    def offer(
+        self,
+        frame: int,
+        objects: dict[int, TrackedObject],
+        reverse: bool,
+        conditioning: frozenset[int] | None = None,
+        given: dict[int, Tensor] | None = None,
+    ) -> Offer:
+        """Return what the model offers objects on a frame; parameters as for :meth:`track`."""
+        features = self.features(frame)
+        readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
+        pasts = {i: tracked.past(frame, reverse, conditioning) for i, tracked in objects.items()}
+        with self.model.autocast():
+            frame_tokens = self.model.begin_attention(features.embedding)
+            windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
+            offered = list(self._candidates(features, frame_tokens, readings, windows))
+            found = {object_id for part, _ in offered for object_id in part}
+            missed = {i: reading for i, reading in readings.items() if i not in found}
+            offered += self._candidates(features, frame_tokens, missed, dict.fromkeys(missed))
+        ids = [object_id for part, _ in offered for object_id in part]
+        prediction = MaskPrediction.joined([one for _, one in offered])
+        earlier = [None if i in missed else windows[i] for i in ids]
+        pasts = {i: pasts[i] for i in ids}
+        return Offer(
+            frame, reverse, conditioning, features.embedding, prediction, pasts, earlier, given or {}
+        )
+
+    def take(
+        self, offer: Offer, chosen: Chosen, objects: dict[int, TrackedObject]
+    ) -> dict[int, ObjectOutput]:
+        """Let objects have what was chosen of an offer, and store their memories; return their outputs."""
+        notes, pasts = chosen.notes, offer.pasts
+        present = chosen.prediction.presence_logit - self.policy.presence_threshold
+        are_anchors = [
+            past.position in note.anchors for past, note in zip(pasts.values(), notes, strict=True)
+        ]
+        with self.model.autocast():
+            pointers = self.model.object_pointer(chosen.prediction.tokens[:, 0], present)
+            memories = self._encode(
+                offer.embedding,
+                chosen.prediction.low_res_logits,
+                chosen.prediction.presence_logit,
+                offer.windows,
+                are_anchors,
+            )
+        outputs = _outputs(chosen.prediction, pointers)
+        found = {
+            i: _Found(output, memory, window, note)
+            for i, output, (memory, window), note in zip(pasts, outputs, memories, notes, strict=True)
+        }
+        return self._remember(offer.frame, objects, offer.reverse, offer.conditioning, offer.embedding, found)
+
+    def _remember(
+        self,
+        frame: int,
+        objects: dict[int, TrackedObject],
+        reverse: bool,
+        conditioning: frozenset[int] | None,
+        embedding: Tensor,
+        found: dict[int, _Found],
+    ) -> dict[int, ObjectOutput]:
+        """Store what was found of objects on a frame; return their outputs."""
         if conditioning is None:
-            self.scenes.notice(frame, reverse, features.embedding)
+            self.scenes.notice(frame, reverse, embedding)
         # Only whoever forgets by it has to wait for what was noticed.
         change = self.scenes.found(frame, reverse) if self.policy.takes_notes else SceneChange.NONE
         forgets = bool(change)
@@ -275,34 +368,6 @@ class Tracker:
             size = self._batch_size(reading.num_memory_tokens, len(reading.pointers))
             yield from (members[i : i + size] for i in range(0, len(members), size))
 
-    def _track_noted(
-        self,
-        features: ImageFeatures,
-        frame_tokens: Tensor,
-        readings: dict[int, MemoryReading],
-        pasts: dict[int, Past],
-        given: dict[int, Tensor],
-        windows: Mapping[int, GridWindow | None],
-    ) -> dict[int, _Found]:
-        """Track objects on a frame as the policy says: first the candidates of all, then what is taken."""
-        offered = list(self._candidates(features, frame_tokens, readings, windows))
-        found = {object_id for part, _ in offered for object_id in part}
-        missed = {i: reading for i, reading in readings.items() if i not in found}
-        offered += self._candidates(features, frame_tokens, missed, dict.fromkeys(missed))
-        ids = [object_id for part, _ in offered for object_id in part]
-        prediction, pasts = MaskPrediction.joined([one for _, one in offered]), {i: pasts[i] for i in ids}
-        chosen, notes = choose_all(self.policy, prediction, pasts, self.overlapping, given)
-        present = chosen.presence_logit - self.policy.presence_threshold
-        pointers = self.model.object_pointer(chosen.tokens[:, 0], present)
-        are_anchors = [pasts[i].position in note.anchors for i, note in zip(ids, notes, strict=True)]
-        earlier = [None if i in missed else windows[i] for i in ids]
-        memories = self._encode(features, chosen.low_res_logits, chosen.presence_logit, earlier, are_anchors)
-        outputs = _outputs(chosen, pointers)
-        return {
-            i: _Found(output, memory, window, note)
-            for i, output, (memory, window), note in zip(ids, outputs, memories, notes, strict=True)
-        }
-
     def _candidates(
         self,
         features: ImageFeatures,
@@ -329,7 +394,7 @@ class Tracker:
 
     def _encode(
         self,
-        features: ImageFeatures,
+        embedding: Tensor,
         logits: Tensor,
         presence_logit: Tensor,
         earlier: Sequence[GridWindow | None],
@@ -352,7 +417,7 @@ class Tracker:
             for part in (members[i : i + size] for i in range(0, len(members), size)):
                 within = [window for row in part if (window := windows[row]) is not None] or None
                 encoded = self.model.encode_memory(
-                    features.embedding,
+                    embedding,
                     logits[part] if within is None else crop_windows(logits[part], within, 4),
                     presence_logit[part],
                     binarize=binarize,
@@ -428,7 +493,7 @@ class Tracker:
         logits = torch.stack([output.low_res_logits for output in outputs.values()])[:, None]
         presence = torch.stack([output.presence_logit for output in outputs.values()])[:, None]
         before = [earlier[i] if earlier else None for i in outputs]
-        memories = self._encode(features, logits, presence, before, [False] * len(outputs))
+        memories = self._encode(features.embedding, logits, presence, before, [False] * len(outputs))
         found = zip(outputs.items(), memories, strict=True)
         return {i: _Found(output, memory, window) for (i, output), (memory, window) in found}
 

@@ -6,7 +6,7 @@ one thread, owns none itself, and keeps no more memories than propagation can st
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -28,6 +28,7 @@ from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region
 from sam2_engine.prompts import Prompt, check_says_where
+from sam2_engine.video.choosing import Chosen
 from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
@@ -36,7 +37,7 @@ from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
-from sam2_engine.video.tracker import Tracker
+from sam2_engine.video.tracker import Offer, Tracker
 from sam2_engine.video.tracking_session import (
     TrackingSession,
     check_frame,
@@ -50,11 +51,35 @@ from sam2_engine.weights.loading import as_model
 from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 
-__all__ = ["VideoSession"]
+__all__ = ["FrameOffer", "VideoSession"]
 
 _FEW_FRAMES = 16 * 2**20
 FIRST_STRIDE = 8
 """Distance of the first checkpoints; it doubles whenever they exceed their cap."""
+
+
+@dataclass(frozen=True)
+class FrameOffer:
+    """What a session offers its objects on a frame.
+
+    Attributes
+    ----------
+    seen
+        What the model's input shows, in pixels.
+    frame, reverse
+        Which frame, tracked in which direction.
+    ids, outputs
+        All objects on the frame, and the outputs of those that are prompted there.
+    offer
+        Of those that are tracked; None if none is.
+    """
+
+    seen: Region
+    frame: int
+    reverse: bool
+    ids: list[int]
+    outputs: dict[int, ObjectOutput]
+    offer: Offer | None
 
 
 class VideoSession(TrackingSession):
@@ -341,11 +366,53 @@ class VideoSession(TrackingSession):
         UnreadableFrameError
             If it, or a prompted one, cannot be read.
         """
+        ids, outputs, to_track = self._begin_frame(frame, object_ids, reverse)
+        if to_track:
+            given = {i: output.low_res_logits for i, output in outputs.items()}
+            outputs |= self._tracker.track(frame, to_track, reverse, given=given)
+            self._thin_out_checkpoints()
+        elif not ids:
+            # Nobody needs the pixels, but a live stream must move on.
+            self._advance(frame)
+        if to_track and next_frame is not None:
+            self._encoder.look_ahead(next_frame)
+        return self._frame_result(frame, reverse, {i: outputs[i] for i in ids}, to_track)
+
+    @torch.inference_mode()
+    def offer_frame(self, frame: int, object_ids: list[int], reverse: bool) -> "FrameOffer":
+        """Return what objects are offered on a frame, of which :meth:`take_frame` lets them take something.
+
+        In between, others may be asked who see another part of the frame.
+
+        Raises
+        ------
+        FrameIndexError, UnreadableFrameError
+            As :meth:`track_frame`.
+        """
+        ids, outputs, to_track = self._begin_frame(frame, object_ids, reverse)
+        given = {i: output.low_res_logits for i, output in outputs.items()}
+        offer = self._tracker.offer(frame, to_track, reverse, given=given) if to_track else None
+        return FrameOffer(self._seen, frame, reverse, ids, outputs, offer)
+
+    @torch.inference_mode()
+    def take_frame(self, offered: "FrameOffer", chosen: Chosen | None) -> FrameResult:
+        """Let objects have what was chosen of an offer, and return the frame's result."""
+        outputs, to_track = dict(offered.outputs), {}
+        if offered.offer is not None and chosen is not None:
+            to_track = {i: self._objects[i] for i in offered.offer.pasts}
+            outputs |= self._tracker.take(offered.offer, chosen, to_track)
+        found = {i: outputs[i] for i in offered.ids}
+        return self._frame_result(offered.frame, offered.reverse, found, to_track)
+
+    def _begin_frame(
+        self, frame: int, object_ids: list[int] | None, reverse: bool
+    ) -> tuple[list[int], dict[int, ObjectOutput], dict[int, TrackedObject]]:
+        """Return the objects that are on a frame, the outputs of prompted ones, and those to be tracked."""
         self._check_end(frame)
         ids = [i for i in self._objects if object_ids is None or i in object_ids]
         ids = [i for i in ids if self._objects[i].started(frame, reverse)]
         outputs: dict[int, ObjectOutput] = {}
-        to_track: list[int] = []
+        to_track: dict[int, TrackedObject] = {}
         self._tracker.encode_prompted(self._objects[i] for i in ids)
         for object_id in ids:
             tracked = self._objects[object_id]
@@ -355,21 +422,20 @@ class VideoSession(TrackingSession):
             else:
                 if self._stride is not None:
                     self._tracker.restore_window(tracked, frame, reverse)
-                to_track.append(object_id)
-        if to_track:
-            given = {i: output.low_res_logits for i, output in outputs.items()}
-            tracked_here = {i: self._objects[i] for i in to_track}
-            outputs |= self._tracker.track(frame, tracked_here, reverse, given=given)
-            self._thin_out_checkpoints()
-        elif not ids:
-            # Nobody needs the pixels, but a live stream must move on.
-            self._advance(frame)
-        if to_track and next_frame is not None:
-            self._encoder.look_ahead(next_frame)
-        result = self._result(frame, {i: outputs[i] for i in ids})
-        if not to_track:
+                to_track[object_id] = tracked
+        return ids, outputs, to_track
+
+    def _frame_result(
+        self,
+        frame: int,
+        reverse: bool,
+        outputs: dict[int, ObjectOutput],
+        tracked: Mapping[int, TrackedObject],
+    ) -> FrameResult:
+        result = self._result(frame, outputs)
+        if not tracked:
             return result
-        memories = [None if i not in to_track else self._objects[i].bank.tracked.get(frame) for i in ids]
+        memories = [tracked[i].bank.tracked.get(frame) if i in tracked else None for i in outputs]
         notes = tuple(None if one is None else one.note for one in memories)
         change = self._tracker.scenes.found(frame, reverse)
         return replace(result, scene_change=change, notes=notes if any(notes) else ())

@@ -6,10 +6,9 @@ from sam2_engine.video.memory_policies.distractors import DistractorAware
 from sam2_engine.video.memory_policies.long_term import LongTerm
 from sam2_engine.video.memory_policies.motion import Motion
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
-from sam2_engine.video.settlement import Overlapping
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["AUTO", "BY_KIND", "POLICIES", "check_tiles", "kind_of", "memory_policy_of"]
+__all__ = ["AUTO", "BY_KIND", "POLICIES", "kind_of", "memory_policy_of"]
 
 
 class MotionLongTerm(Motion, LongTerm):
@@ -76,18 +75,3 @@ def memory_policy_of(policy: str | MemoryPolicy, frames: FrameSource | None = No
         guess = did_you_mean(str(policy), known)
         raise InputError(f"There is no memory policy {policy!r}{guess}: choose one of {', '.join(known)}.")
     return POLICIES[policy]()
-
-
-def check_tiles(overlapping: Overlapping) -> None:
-    """Refuse what does not work on planes that are tracked in tiles.
-
-    Raises
-    ------
-    InputError
-        Unless all objects may overlap: those of other tiles are not known.
-    """
-    if not overlapping.everything:
-        raise InputError(
-            "Tracking without overlaps does not work on large or narrow planes, which are tracked in tiles: "
-            "let objects overlap, or crop or shrink the frames."
-        )

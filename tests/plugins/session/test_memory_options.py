@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import sam2_plugins
 from sam2_engine.errors import InputError
+from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_plugins.cli.app import main
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -85,3 +86,17 @@ def test_the_command_line_keeps_it_too(
     assert main([*given, "--memory-policy", "recent"]) == 2
     assert "remembers by the policy 'motion', not 'recent'" in capsys.readouterr().err
     assert main(["replay", str(folder)]) == 0
+
+
+def test_a_session_of_a_large_plane_without_overlaps(
+    discs: Stack, store: ModelStore, small_checkpoint: Path
+) -> None:
+    large = np.tile(discs[:3], (1, 5, 5))  # 300 x 400 for a model of 128: in tiles
+    session = AnnotationSession(large, store, small_checkpoint, axes="TYX", overlapping=False)
+    for x in (20, 60, 180):
+        session.add_points(0, session.add_object(), (x, 20))
+    session.propagate()
+    with session.engine.acquire() as engine:
+        assert isinstance(engine, TiledVideoSession)
+        assert not engine.overlapping.everything
+    assert all(session.accepted(i, 2) is not None for i in session.objects)

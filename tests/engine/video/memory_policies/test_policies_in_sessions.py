@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 from small_model import LATENT
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.memory_policies.registry import POLICIES
-from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.video_session import VideoSession
 
 RED, GREEN = (30, 35), (95, 60)
@@ -151,7 +149,3 @@ def test_memory_is_constant(small_model: Sam2, moving_discs: Frames, policy: str
 def test_what_cannot_work_is_refused_in_a_sentence(small_model: Sam2, moving_discs: Frames) -> None:
     with pytest.raises(InputError, match=r"no memory policy 'motoin' \(did you mean 'motion'\?\)"):
         VideoSession(small_model, moving_discs, memory_policy="motoin")
-    large = open_frames(np.zeros((2, 600, 600), np.uint8), axes="TYX")
-    with pytest.raises(InputError, match="without overlaps does not work on large or narrow planes"):
-        open_video_session(small_model, large, memory_policy="motion", overlapping=[(1, 2)])
-    open_video_session(small_model, large, memory_policy="motion")
