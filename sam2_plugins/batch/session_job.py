@@ -13,6 +13,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.weights.pixel_rules import window_of
 from sam2_plugins.batch.job import JobHost, Reading, run_under_bar
 from sam2_plugins.batch.track_job import TrackingJob, tracked_in_words
+from sam2_plugins.everything.kept import is_anything_kept
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_tiff
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
@@ -105,7 +106,7 @@ class TrackSessionJob(TrackingJob):
             with work:
                 yield work
         except InputError:
-            if is_new and not session.objects:
+            if is_new and not session.objects and not is_anything_kept(self.output):
                 remove_folder(self.output)
             raise
 

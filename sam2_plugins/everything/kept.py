@@ -17,7 +17,11 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder
 from sam2_plugins.storage.source_files import source_files
 
-__all__ = ["FolderOfSightings", "KeptSightings", "SightingsInMemory", "description_of", "kept_beside"]
+__all__ = ["FolderOfSightings", "KeptSightings", "SightingsInMemory", "description_of"]
+__all__ += ["is_anything_kept", "kept_beside"]
+
+_NAME = "everything"
+"""Of the folder in that of a session."""
 
 Kept = dict[int, list[Sighting | None]]
 """Sightings by frame."""
@@ -140,7 +144,12 @@ class FolderOfSightings:
 
 def kept_beside(folder: SessionFolder) -> FolderOfSightings:
     """Return where a run in a session keeps what it has seen until it is done: in the session's folder."""
-    return FolderOfSightings(folder.path / "everything", saved=lambda: folder.save_error is None)
+    return FolderOfSightings(folder.path / _NAME, saved=lambda: folder.save_error is None)
+
+
+def is_anything_kept(folder: Path) -> bool:
+    """Whether a run in the session's folder was not finished and has seen anything."""
+    return any((folder / _NAME).glob("*.npz"))
 
 
 def _packed(sightings: Kept) -> dict[str, Any]:

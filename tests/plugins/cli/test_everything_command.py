@@ -1,8 +1,11 @@
+import errno
+
 import numpy as np
 import pytest
 import tifffile
 
 from sam2_plugins.cli.app import main
+from sam2_plugins.everything import run
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.storage import read_session
 
@@ -66,6 +69,29 @@ def test_a_session_in_which_nothing_is_found_is_not_left_behind(stack, capsys, t
     session = read_session("cells.sam2", ModelStore("cpu"))
     session.frames.close()
     assert session.objects
+
+
+def test_what_was_seen_before_the_disk_was_full_is_gone_on_with(stack, capsys, tmp_path, monkeypatch):
+    search, write, looked, written = run.find_sightings, np.savez_compressed, [], []
+
+    def counted(session, frame, *rest):
+        looked.append(frame)
+        return (yield from search(session, frame, *rest))
+
+    def full(*arguments, **arrays):
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(write(*arguments, **arrays))
+
+    monkeypatch.setattr(run, "find_sightings", counted)
+    monkeypatch.setattr(np, "savez_compressed", full)
+    arguments = ["track", "cells.tif", *FEW, "--confidence", "0.6", "--session", "cells.sam2"]
+    assert main(arguments) == 2
+    assert "No space left on device; make space there." in capsys.readouterr().err
+    written.clear()
+    assert main(arguments) == 0
+    assert looked == [0, 1, 2]
+    assert not (tmp_path / "cells.sam2" / "everything").exists()
 
 
 def test_models_show_a_size_only_if_it_can_be(capsys):
