@@ -12,12 +12,14 @@ from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
-__all__ = ["FINDING", "Beside", "Existing", "beside", "sightings_of"]
+__all__ = ["FINDING", "Beside", "Existing", "beside", "is_inside", "sightings_of"]
 
 FINDING = "find everything"
 """What undo calls it."""
 _KNOWN = 0.5
 """What shares more than this part with an object, on most of the frames on which both are, is that object."""
+_INSIDE = 1 / 8
+"""What lies in an object and is less than this part of it is no part of it, but an object inside."""
 _REST = 0.25
 """Least part of the frames of a track on which the object that it is lies elsewhere, to be another there."""
 
@@ -201,8 +203,13 @@ def _masks_before(changes: Iterable[Change]) -> dict[int, Sighting]:
     }
 
 
+def is_inside(pair: Overlap) -> bool:
+    """Whether what a track shows is an object within one that is there, which is much larger."""
+    return pair.of_one > _KNOWN and pair.of_other < _INSIDE
+
+
 def _same_at_all(pair: Overlap) -> bool:
-    return pair.of_smaller > _KNOWN
+    return pair.of_smaller > _KNOWN and not is_inside(pair)
 
 
 def _same_alone(pair: Overlap) -> bool:

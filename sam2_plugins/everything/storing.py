@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sam2_engine.masks import CompressedMask, PackedMask
 from sam2_plugins.everything.divisions import ProposedDivision, division_between
-from sam2_plugins.everything.existing import FINDING, Beside, Existing, sightings_of
+from sam2_plugins.everything.existing import FINDING, Beside, Existing, is_inside, sightings_of
 from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskRemark, MaskScores
@@ -141,7 +141,8 @@ def _apart(here: Mapping[int, Sighting], taken: Sequence[Sighting]) -> dict[int,
     before = [*taken, *ordered]
     shared: dict[int, list[Overlap]] = {}
     for pair in overlaps(ordered, before):
-        if pair.other < len(taken) + pair.one:
+        nested = pair.other < len(taken) and is_inside(pair)
+        if pair.other < len(taken) + pair.one and not nested:
             shared.setdefault(pair.one, []).append(pair)
     masks: dict[int, CompressedMask] = {}
     for place, object_id in enumerate(ids):

@@ -272,7 +272,7 @@ def test_new_masks_take_nothing_from_those_that_are_there(session, find):
 
 
 def test_where_objects_may_overlap_one_in_another_is_found(store, find):
-    cell, nucleus = seen(40, 30, 18), seen(40, 30, 6)
+    cell, nucleus = seen(40, 30, 18), seen(40, 30, 9)
     for overlapping, number in ((None, 1), (True, 2)):
         session = AnnotationSession(
             np.zeros((6, *SHAPE), np.uint8), store, "nano@128", axes="TYX", overlapping=overlapping
@@ -280,6 +280,14 @@ def test_where_objects_may_overlap_one_in_another_is_found(store, find):
         have(session, dict.fromkeys(range(6), cell))
         find(session, [dict.fromkeys(range(6), nucleus)])
         assert len(session.objects) == number
+
+
+def test_cells_in_an_outline_of_all_of_them_are_found(session, find):
+    colony = have(session, dict.fromkeys(range(6), seen(40, 30, 28)))
+    cells = [dict.fromkeys(range(6), seen(x, 30, 5)) for x in (30, 50)]
+    assert len(find(session, cells).object_ids) == 2
+    assert all(session.mask(one, 3).sum() > 60 for one in session.objects if one != colony)
+    assert not find(session, cells).object_ids
 
 
 def test_frames_on_which_a_person_says_that_it_is_not_are_not_named(session, find):
