@@ -73,6 +73,19 @@ def crossing(seed: int) -> LabeledSequence:
     return _rendered("crossing", seed, background, sprites, 36)
 
 
+def turning(seed: int, nearest: float) -> LabeledSequence:
+    """Pairs that look alike meet, and turn back so near to each other, in parts of their half side."""
+    rng, background, images = _material(seed, 5)
+    sprites = []
+    for pair in range(2):
+        row, half = SIDE * (0.25 + 0.5 * pair), SIDE * rng.uniform(0.1, 0.14)
+        slope, meeting = rng.uniform(-0.3, 0.3), rng.uniform(15, 20)
+        for side in (-1.0, 1.0):
+            path = _turning(row, nearest * half, meeting, SIDE * rng.uniform(0.016, 0.022), side, slope)
+            sprites.append((images[pair % len(images)], half, path))
+    return _rendered("turning", seed, background, sprites, 36)
+
+
 def occlusion(seed: int, length: int) -> LabeledSequence:
     """Things that move on unseen for some frames, while one that looks alike stays in view."""
     rng, background, images = _material(seed, 2)
@@ -141,6 +154,14 @@ def _material(seed: int, kind: int) -> tuple[np.random.Generator, NDArray[np.flo
 
 def _straight(x: float, y: float, meeting: float, speed: float, slope: float) -> Path2d:
     return lambda t: (x + speed * (t - meeting), y + slope * speed * (t - meeting))
+
+
+def _turning(row: float, nearest: float, meeting: float, speed: float, side: float, slope: float) -> Path2d:
+    def path(t: int) -> tuple[float, float]:
+        away = side * (nearest + speed * abs(t - meeting))
+        return SIDE / 2 + away, row + slope * away
+
+    return path
 
 
 def _rendered(
