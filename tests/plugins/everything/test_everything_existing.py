@@ -196,6 +196,19 @@ def test_daughters_that_are_there_without_a_lineage_get_one_and_keep_it_as_peopl
     assert not any(one.parents for one in session.objects.values())
 
 
+@pytest.mark.parametrize("begins", [3, 4])
+def test_the_mother_of_a_daughter_that_is_there_is_found(session, find, begins):
+    left = have(session, dict.fromkeys(range(begins, 6), LEFT))
+    before = session.objects[left]
+    found = find(session)
+    (division,) = (
+        found.divisions if begins == 3 else found.proposed
+    )  # it is not cut, nor made to begin earlier
+    assert (are(session)[division.mother], left in division.daughters) == ("mmm---", True)
+    assert (session.objects[left] == before) == (begins == 4)
+    assert {*are(session).values()} == {"mmm---", "---rrr", "oooooo", are(session)[left]}
+
+
 def test_a_lineage_that_is_there_is_not_contradicted(session, find):
     mother, left = have(session, TRUTH[0]), have(session, TRUTH[1])
     child = have(session, {4: seen(70, 50), 5: seen(70, 50)})
