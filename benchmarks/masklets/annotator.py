@@ -77,29 +77,29 @@ class Annotator:
         truth = self.sequence.mask(self.object_id, frame)
         if self.always_clicks:
             self._click(frame, truth)
-        elif frame != self.first and mask_iou(self._mask(frame), truth) >= RIGHT:
+        elif frame != self.first and mask_iou(self.mask(frame), truth) >= RIGHT:
             self._session.verify(self._id, [frame])
         else:
             self._click(frame, truth)
-            if mask_iou(self._mask(frame), truth) < GOOD:
+            if mask_iou(self.mask(frame), truth) < GOOD:
                 self._session.add_prompt(frame, self._id, Prompt.of(truth.shape, mask=truth), replace=True)
         self._session.propagate([self._id], start=self.first)
 
     def _click(self, frame: int, truth: np.ndarray) -> None:
         for _ in range(CLICKS):
-            click = error_click(self._mask(frame), truth)
+            click = error_click(self.mask(frame), truth)
             if click is None:
                 break
             self._session.add_points(frame, self._id, [click[0]], [click[1]])
 
-    def _mask(self, frame: int) -> np.ndarray:
+    def mask(self, frame: int) -> np.ndarray:
         mask = self._session.mask(self._id, frame)
         return np.zeros(self.sequence.frames.shape, bool) if mask is None else mask
 
     def _look(self, settled: Path) -> State:
         ious, scores = {}, []
         for frame in self.frames:
-            mask, truth = self._mask(frame), self.sequence.mask(self.object_id, frame)
+            mask, truth = self.mask(frame), self.sequence.mask(self.object_id, frame)
             ious[frame] = mask_iou(mask, truth)
             scores.append((ious[frame] + boundary_f(mask, truth)) / 2)
         masks = {self._id: self._session.annotations.masks_of(self._id)}

@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     "uniform": uniform,
     "lowest confidence": least_confident,
     "most doubtful": most_doubtful,
+    "doubt x root of frames onward": partial(doubt_onward, power=0.5),
     "worst in truth": worst,
 }
 TRIED: dict[str, Rule] = {
@@ -104,7 +105,6 @@ TRIED: dict[str, Rule] = {
     "distance^0.5": partial(doubt_and_distance, power=0.5),
     "distance": partial(doubt_and_distance, power=1.0),
     "gap^0.5": partial(doubt_and_gap, power=0.5),
-    "onward^0.5": partial(doubt_onward, power=0.5),
     "gain, reach 2": partial(most_gain, reach=2.0),
     "two ranks": doubt_and_confidence,
     "doubt x unsure": doubt_times_unsure,
