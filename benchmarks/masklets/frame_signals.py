@@ -27,7 +27,7 @@ from sam2_engine.feature_cache import FeatureCache  # noqa: E402
 from sam2_plugins.runtime.model_store import ModelStore  # noqa: E402
 
 MODEL = "nano@320"
-CANDIDATES = 7
+CANDIDATES = 6
 """Frames of an object, evenly spread, that are corrected, each for itself."""
 
 Values = np.ndarray
@@ -46,7 +46,7 @@ def measure(annotator: Annotator, model: object, cache: FeatureCache, more: bool
         state = annotator.state(path)
     masks = {frame: annotator.mask(frame) for frame in annotator.frames}
     step = max(1, len(state.open_frames) // CANDIDATES)
-    chosen = state.open_frames[step // 2 :: step]
+    chosen = state.open_frames[(len(path) - 1) % step :: step]
     agrees = agreement(model, annotator.sequence.frames, masks, {*chosen, *path}, cache)
     return {
         "settled": path,

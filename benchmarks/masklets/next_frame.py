@@ -37,7 +37,8 @@ object on its first frame (centers of the error), tracks, and then looks at one 
 other, {{how}}; then everything is tracked again. Only which frame is next differs. J&F over all
 frames in percent. *Uniform*: the frame farthest from all settled ones. *Lowest confidence*:
 presence times predicted IoU. *Most doubtful*: the highest score of the review, the
-rule of `sam2_plugins/review/next_frame.py`; others weigh the doubt by what is around it. Differences
+rule of `sam2_plugins/review/next_frame.py`. One object of each clip; the chair's clips overlap by
+half, those of T98G show one cell each, and of each set those that were run are by chance. Differences
 are means over all numbers of frames; in brackets, what 90 % of the means of resampled objects lie
 within."""
 HOW = {

@@ -1,5 +1,6 @@
 """Clips of one object each, on which rules of which frame is next are compared: real ones and drawn ones."""
 
+import random
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -26,6 +27,12 @@ TEST_SEED, FIT_SEED = 2**31 + 405, 2**31 + 402
 """Scenes of [seed, n], which no other benchmark and no training draws; nothing was chosen by the first."""
 CELL_STYLES = ("phase_contrast", "dividing_nuclei", "membranes", "cells", "bacteria", "nuclei")
 THING_STYLES = ("things", "textured_objects", "organs", "shapes", "turning_solids", "things")
+FAR_APART = (
+    *(("phase_contrast", 4), ("cells", 3), ("phase_contrast", 6)),
+    *(("dividing_nuclei", 4), ("membranes", 4), ("nuclei", 3)),
+)
+"""Styles of which only every third to sixth frame is seen, as in a time-lapse."""
+FIT_FIRST = 300
 SCENES = 4
 """Scenes of each style."""
 
@@ -33,42 +40,52 @@ Clip = tuple[str, Callable[[], LabeledSequence]]
 
 
 def clips(data: Path, fit: bool) -> dict[str, list[Clip]]:
-    """Return by set: clips with names."""
+    """Return by set: clips with names, in an order by chance, so that the first ones stand for all."""
     drawn = {
         "synthetic cells": drawn_clips(CELL_STYLES, 0, fit),
-        "synthetic things": drawn_clips(THING_STYLES, 100, fit),
+        "synthetic things": drawn_clips(THING_STYLES, 40, fit),
     }
     if fit:
-        return {
+        sets = {
             "c2c12": [(f"c2c12-{n}", partial(linked, data, n)) for n in range(3)],
             "ct_lesion": [("lesion", lambda: part(lesion(data), slice(5, 12)))],
             **drawn,
+            "synthetic cells, far apart": [
+                (f"{FIT_SEED}-{n}-{style}", partial(scene, FIT_SEED, n, style, 8, every))
+                for n, (style, every) in enumerate(FAR_APART * SCENES, FIT_FIRST + 80)
+            ],
         }
-    return {
-        "pumavos_chair": [
-            (f"chair-{start}", lambda start=start: part(chair(data), slice(start, start + FRAMES)))
-            for start in range(0, 41, 8)
-        ],
-        "usiigaci_T98G": list(cells_alone(data)),
-        **drawn,
-    }
+    else:
+        sets = {
+            "pumavos_chair": [
+                (f"chair-{start}", lambda start=start: part(chair(data), slice(start, start + FRAMES)))
+                for start in range(0, 41, 8)
+            ],
+            "usiigaci_T98G": list(cells_alone(data)),
+            **drawn,
+        }
+    chance = random.Random(0)
+    for listed in sets.values():
+        chance.shuffle(listed)
+    return sets
 
 
 def drawn_clips(styles: tuple[str, ...], first: int, fit: bool) -> list[Clip]:
-    seed, first = (FIT_SEED, 600 + first) if fit else (TEST_SEED, first)
+    seed, first = (FIT_SEED, FIT_FIRST + first) if fit else (TEST_SEED, first)
     return [
         (f"{seed}-{n}-{style}", partial(scene, seed, n, style))
         for n, style in enumerate(styles * SCENES, first)
     ]
 
 
-def scene(seed: int, number: int, style: str) -> LabeledSequence:
-    """Return a scene with the first of its objects that is large enough."""
-    clip = random_scene([seed, number], FRAMES, SIZE, style)
-    frames = (np.clip(clip.frames, 0, 1) * 255).round().astype(np.uint8)
-    areas = np.bincount(clip.labels[0].ravel())
+def scene(seed: int, number: int, style: str, frames: int = FRAMES, every: int = 1) -> LabeledSequence:
+    """Return a scene, or some of its frames, with the first of its objects that is large enough."""
+    clip = random_scene([seed, number], frames * every, SIZE, style)
+    pixels = (np.clip(clip.frames[::every], 0, 1) * 255).round().astype(np.uint8)
+    labels = clip.labels[::every]
+    areas = np.bincount(labels[0].ravel())
     large = [one for one in np.flatnonzero(areas >= SMALLEST) if one]
-    return in_memory(style, frames, clip.labels * np.isin(clip.labels, large[:1]))
+    return in_memory(style, pixels, labels * np.isin(labels, large[:1]))
 
 
 def part(

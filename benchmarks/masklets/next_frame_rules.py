@@ -95,10 +95,10 @@ RULES: dict[str, Rule] = {
     "uniform": uniform,
     "lowest confidence": least_confident,
     "most doubtful": most_doubtful,
-    "doubt x root of frames onward": partial(doubt_onward, power=0.5),
-    "worst in truth": worst,
 }
 TRIED: dict[str, Rule] = {
+    "worst in truth": worst,
+    "doubt x root of frames onward": partial(doubt_onward, power=0.5),
     "doubt and its neighbors": doubt_around,
     "doubt times doubts around": most_gain,
     "distance^0.25": partial(doubt_and_distance, power=0.25),
