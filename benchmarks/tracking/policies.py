@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import scenarios
 import scenes
 
-from sam2_engine import VideoSession, load_model
+from sam2_engine import load_model
 from sam2_engine.evaluation import LabeledSequence
 from sam2_engine.evaluation.metrics import boundary_f
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.open_session import open_video_session
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory_policies.md"
 CONFIGURATIONS: dict[str, dict[str, object]] = {
@@ -95,7 +96,9 @@ def track(model: Sam2, sequence: LabeledSequence, names: list[str]) -> dict[str,
         objects = objects[:: max(1, -(-len(objects) // MOST_OBJECTS))]
     sessions, masks, seconds = {}, {}, dict.fromkeys(names, 0.0)
     for name in names:
-        session = VideoSession(model, sequence.frames, cache=cache, **CONFIGURATIONS[name])
+        session = open_video_session(
+            model, sequence.frames, cache=cache, remove_small_components=None, **CONFIGURATIONS[name]
+        )
         for object_id in objects:
             session.add_mask(start, object_id, sequence.mask(object_id, start))
         sessions[name], masks[name] = session, {}
@@ -259,6 +262,7 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, help="Folder in which scores are kept, and read again.")
     parser.add_argument("--first", type=int, default=0, help="Number of the first seed.")
     parser.add_argument("--stored", action="store_true", help="Only scenes that have scores there.")
+    parser.add_argument("--input", type=int, default=256, help="Side of the model's input; 128: in tiles.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     names = arguments.policies
@@ -272,7 +276,8 @@ def main() -> None:
     if arguments.data is not None:
         kinds = [one for one in scenarios.real(arguments.data) if one[1].startswith(arguments.only or "")]
         groups["Real stacks, nano's own input"] = (kinds, load_model("nano", device="cpu"))
-    groups["Synthetic scenes, input 256"] = (drawn, load_model("nano", device="cpu", image_size=256))
+    side = arguments.input
+    groups[f"Synthetic scenes, input {side}"] = (drawn, load_model("nano", device="cpu", image_size=side))
     lines = [
         "# Memory policies",
         "",
