@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from sam2_plugins.everything.divisions import ProposedDivision, Sightings
-from sam2_plugins.everything.linking import MOSTLY
 from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
@@ -119,7 +118,7 @@ def beside(
     same = _same_alone if existing.nested else _same_at_all
     met = _meetings(tracks, existing.objects)
     known = _known(met, tracks, existing.objects, same)
-    both = _holding_both(existing, divisions, known, met)
+    both = _holding_both(existing, tracks, divisions, known, met)
     if both:  # what holds two daughters is neither of them
         without = {
             object_id: {frame: one for frame, one in seen.items() if frame not in both.get(object_id, ())}
@@ -254,24 +253,27 @@ def _known(
 
 def _holding_both(
     existing: Existing,
+    tracks: Mapping[int, Sightings],
     divisions: Iterable[ProposedDivision],
     known: Mapping[int, int],
     met: Meetings,
 ) -> dict[int, frozenset[int]]:
     """Return by mothers that are there already the frames on which their masks hold both daughters.
 
-    None if a person said on the last of these that it is one object.
+    On some only one daughter is seen, in a mask that is much larger. None if a person said on the last of
+    these that it is one object.
     """
     holding: dict[int, frozenset[int]] = {}
     for one in divisions:
         mother = known.get(one.mother)
         if mother is None:
             continue
-        first, second = (
-            {f for f, pair in met.get((daughter, mother), {}).items() if pair.of_one > MOSTLY}
-            for daughter in one.daughters
-        )
-        both = frozenset(first & second)
+        first, second = (met.get((daughter, mother), {}) for daughter in one.daughters)
+        inside = [{f for f, pair in pairs.items() if pair.of_one > _KNOWN} for pairs in (first, second)]
+        two = tracks[one.daughters[0]].keys() & tracks[one.daughters[1]].keys()
+        alone = (inside[0] ^ inside[1]) - two  # the other one is not seen there
+        larger = {f for f in alone if max(p[f].iou for p in (first, second) if f in p) <= _KNOWN}
+        both = frozenset(inside[0] & inside[1] | larger)
         if both and max(both) not in existing.confirmed[mother]:
             holding[mother] = holding.get(mother, frozenset()) | both
     return holding

@@ -414,3 +414,9 @@ def test_an_object_whose_daughters_both_divide_is_asked_about_twice(session, fin
     assert sorted(one.frame for one in found.proposed) == [3, 5]
     assert {one.mother for one in found.proposed} == {mother}
     assert len(session.objects) == 3
+
+
+def test_a_daughter_that_is_seen_longer_than_her_sister_is_found(session, find):
+    have(session, TRUTH[0] | dict.fromkeys(AFTER, BOTH))
+    find(session, [TRUTH[0], {3: LEFT}, TRUTH[2]])
+    assert sorted(are(session).values()) == ["---l--", "---rrr", "mmmbbb"]
