@@ -24,6 +24,7 @@ from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_policies.policy import Exchange, MemoryPolicy
 from sam2_engine.video.memory_policies.registry import memory_policy_of
+from sam2_engine.video.scene_changes import SceneChange
 from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tiled.plane_identities import PlaneIdentities
 from sam2_engine.video.tiled.tile_assignment import Tile, TiledObject, TileHandover, extent_of
@@ -430,8 +431,17 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
         shape=results[0].shape,
         regions=tuple(regions[i] for i in order),
         given_masks=tuple(given[i] for i in order),
+        scene_change=_scene_change(results),
         notes=tuple(notes[i] for i in order) if any(notes) else (),
     )
+
+
+def _scene_change(results: list[FrameResult]) -> SceneChange:
+    """Return what changed with a frame of the plane: what changes in some of its tiles alone is no scene."""
+    changes = {result.scene_change for result in results}
+    if SceneChange.NONE in changes:
+        return SceneChange.NONE
+    return changes.pop() if len(changes) == 1 else SceneChange.CUT
 
 
 def _exchanged(result: FrameResult, taken: list[int], exchanges: dict[int, Exchange]) -> FrameResult:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sam2_engine import load_model
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.video_session import VideoSession
 
 Y, X = np.mgrid[:128, :128]
@@ -55,3 +56,30 @@ def test_backwards_the_cut_is_on_its_other_side(nano: Sam2, frames: NDArray[np.u
     session.add_mask(11, 1, np.hypot(X - 90, Y - 20) < 50)
     changes = {r.frame: str(r.scene_change) for r in session.propagate(reverse=True) if r.scene_change}
     assert changes == {9: "cut", 5: "blank", 4: "blank"}
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_a_large_plane_in_tiles_says_so_too(nano: Sam2, frames: NDArray[np.uint8], overlapping: bool) -> None:
+    plane = np.tile(frames[3:11], (1, 4, 4))
+    session = TiledVideoSession(nano, plane, memory_policy="motion", overlapping=overlapping)
+    for object_id, (row, column) in enumerate(((0, 0), (3, 3)), 1):
+        mask = np.zeros(plane.shape[1:], bool)
+        mask[128 * row : 128 * row + 128, 128 * column : 128 * column + 128] = disc(3)
+        session.add_mask(0, object_id, mask)
+    assert len(session._tiles) == 2
+    assert {r.frame: str(r.scene_change) for r in session.propagate() if r.scene_change} == {
+        1: "blank",
+        2: "blank",
+        7: "cut",
+    }
+
+
+def test_what_changes_in_one_tile_alone_is_no_change_of_scene(nano: Sam2, frames: NDArray[np.uint8]) -> None:
+    plane = np.tile(frames[2:6], (1, 4, 4))
+    plane[:, :256, :256] = np.tile(frames[[2, 2, 3, 3]], (1, 2, 2))
+    session = TiledVideoSession(nano, plane, memory_policy="motion")
+    for object_id, (row, column) in enumerate(((0, 0), (3, 3)), 1):
+        mask = np.zeros(plane.shape[1:], bool)
+        mask[128 * row : 128 * row + 128, 128 * column : 128 * column + 128] = disc(2)
+        session.add_mask(0, object_id, mask)
+    assert not any(result.scene_change for result in session.propagate())
