@@ -46,8 +46,8 @@ def found_tracks(stack: Stack, store: ModelStore, model: str) -> list[Track]:
     with open_frames(stack.frames, axes=stack.axes) as frames:
         session = AnnotationSession(frames, store, model, history=None)
         for frame in range(len(frames)):
-            before = linker.to_follow(frame - 1) if frame else []
-            still = {frame: [replace(one, found=False) for one in before]}
+            before = linker.to_follow(frame - 1)
+            still = {frame: [replace(one, found=False) for _, one in before]}
             linker.advance(frame, still, run_to_end(find_sightings(session, frame, settings, least)))
     for track in linker.tracks:  # nothing was followed, so nothing goes on unseen
         last = max(frame for frame, one in track.sightings.items() if one.found)

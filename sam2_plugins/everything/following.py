@@ -82,6 +82,38 @@ class Follower:
                 engine.remove_object(object_id)
         return followed
 
+    def on(
+        self, sightings: Sequence[tuple[int, Sighting]], before: int, stop: int
+    ) -> Generator[int, None, Followed]:
+        """Follow sightings to ``stop``, each from a frame of its own.
+
+        Parameters
+        ----------
+        sightings
+            Each with its frame, which is ``before`` or an earlier one.
+        before, stop
+            The last frame that is known, and the one to go on to.
+
+        Yields
+        ------
+        int
+            The frame that is worked on.
+
+        Returns
+        -------
+        Followed
+            Each on every frame after ``before``, but those that show nothing.
+        """
+        followed: Followed = {frame: [None] * len(sightings) for frame in range(before + 1, stop + 1)}
+        for begin in sorted({frame for frame, _ in sightings}):
+            places = [place for place, (frame, _) in enumerate(sightings) if frame == begin]
+            seen = yield from self.steps(begin, [sightings[place][1] for place in places], stop)
+            followed = {frame: ones for frame, ones in followed.items() if frame in seen}
+            for frame, ones in followed.items():
+                for place, one in zip(places, seen[frame], strict=True):
+                    ones[place] = one
+        return followed
+
     def apart(
         self, frame: int, pairs: Sequence[tuple[tuple[float, float], tuple[float, float]]]
     ) -> Generator[int, None, list[tuple[Sighting | None, ...]]]:

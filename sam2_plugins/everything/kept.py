@@ -47,7 +47,7 @@ def description_of(session: AnnotationSession, settings: EverythingSettings) -> 
     """Return all that decides what is seen: another run sees the same if this is the same."""
     window, read_from = session.window, session.frames.opened_as
     return {
-        "version": 1,
+        "version": 2,
         "files": None if read_from is None else source_files(read_from[0]),
         "model": session.model_name,
         "frames": [len(session), *session.shape],

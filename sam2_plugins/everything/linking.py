@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sam2_plugins.everything.following import Followed
 from sam2_plugins.everything.sightings import Overlap, Sighting, assign, overlaps
 
-__all__ = ["Linker", "Track", "found_by_frame", "merged"]
+__all__ = ["Linker", "Track", "found_by_frame", "merged", "uncovered"]
 
 LEAST_IOU = 0.3
 """Of a followed mask with a found one, to be the same object."""
@@ -20,6 +20,10 @@ MAX_GAP = 4
 """Frames of those looked at on which an object may be missed."""
 LEAST_CARRIED = 0.5
 """Least score of a mask that was followed to a frame on which nothing was found there."""
+SAME_OUTLINE = 0.7
+"""What was found, has a smaller IoU with what was followed, and is less sure, may be something else."""
+MAX_UNSURE = 4
+"""Frames of those looked at on which an unsure track is also followed from where it was sure."""
 
 
 @dataclass(eq=False)
@@ -32,12 +36,18 @@ class Track:
         By frame.
     missed
         Frames since it was last found.
+    sure_on
+        The last frame on which it was found as it had been followed.
+    unsure
+        Frames since then; 0 if that was the last one.
     agreement
         IoU of what was followed with what was found, wherever both were.
     """
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     missed: int = 0
+    sure_on: int = 0
+    unsure: int = 0
     agreement: list[float] = field(default_factory=list)
 
     @property
@@ -70,9 +80,13 @@ class Linker:
         self.active: list[Track] = []
         self.begun: list[Track] = []
 
-    def to_follow(self, frame: int) -> list[Sighting]:
-        """Return the sightings on a frame that are to be followed to the next one, one per active track."""
-        return [track.sightings[frame] for track in self.active]
+    def to_follow(self, frame: int) -> list[tuple[int, Sighting]]:
+        """Return what is to be followed to the next frame: from which one, and how it was seen there.
+
+        Each active track from a frame; after these, those that are unsure also from where they were sure.
+        """
+        here = [(frame, track.sightings[frame]) for track in self.active]
+        return here + [(t.sure_on, t.sightings[t.sure_on]) for t in self.active if t.unsure]
 
     def advance(self, frame: int, followed: Followed, found: Sequence[Sighting]) -> None:
         """Go on to a frame.
@@ -82,10 +96,11 @@ class Linker:
         frame
             On which objects were looked for.
         followed
-            What became of :meth:`to_follow` on the way to it, the frame included.
+            What became of :meth:`to_follow` on the way from the last one to it, the frame included.
         found
             What was found there.
         """
+        followed = {other: self._as_remembered(ones) for other, ones in followed.items()}
         here = followed.get(frame, [])
         pairs = list(overlaps(here, found))
         as_one = merged(here, found, pairs)
@@ -107,13 +122,18 @@ class Linker:
             if i not in partners and i not in carried:
                 continue  # it ended on the way
             if i in partners:
-                track.sightings[frame], track.missed = found[partners[i]], 0
-                track.agreement.append(scores[i, partners[i]])
+                j, iou = partners[i], scores[i, partners[i]]
+                track.sightings[frame], track.missed = found[j], 0
+                track.agreement.append(iou)
+                sure = iou >= SAME_OUTLINE or found[j].score >= _score(here[i])
             else:
                 track.sightings[frame] = carried[i]
                 track.missed += i not in apart
+                sure = i in apart
+            track.unsure = 0 if sure or track.unsure == MAX_UNSURE else track.unsure + 1
+            track.sure_on = track.sure_on if track.unsure else frame
             going_on.append(track)
-        self.begun = [Track({frame: one}) for one in new]
+        self.begun = [Track({frame: one}, sure_on=frame) for one in new]
         self.tracks += self.begun
         self.active = going_on + self.begun
 
@@ -128,6 +148,17 @@ class Linker:
         for i, track in enumerate(self.begun):
             track.sightings |= _until_gone({frame: on[i] for frame, on in followed.items()})
 
+    def _as_remembered(self, followed: Sequence[Sighting | None]) -> list[Sighting | None]:
+        """Return what became of each active track on a frame.
+
+        Nothing where an unsure one is not seen from where it was sure: what goes on there is something else.
+        """
+        here = list(followed[: len(self.active)])
+        unsure = [i for i, track in enumerate(self.active) if track.unsure]
+        for i, one in zip(unsure, followed[len(here) :]):
+            here[i] = None if one is None else here[i]
+        return here
+
     def _carried(
         self, here: Sequence[Sighting | None], settled: set[int], seen: Sequence[Sighting]
     ) -> dict[int, Sighting]:
@@ -135,21 +166,13 @@ class Linker:
         left = {
             i: one
             for i, one in enumerate(here)
-            if one is not None
-            and i not in settled
-            and one.score >= LEAST_CARRIED
-            and self.active[i].missed < MAX_GAP
+            if one is not None and i not in settled and self.active[i].missed < MAX_GAP
         }
-        ranked = sorted(left, key=lambda i: -left[i].score)
-        kept: list[int] = []
-        covered = {o.one for o in overlaps([left[i] for i in ranked], seen) if o.of_smaller > COVERED}
-        for number, i in enumerate(ranked):
-            if number in covered:
-                continue
-            others = overlaps([left[i]], [left[j] for j in kept])
-            if not any(o.of_smaller > COVERED for o in others):
-                kept.append(i)
-        return {i: left[i] for i in kept}
+        return uncovered(left, seen)
+
+
+def _score(one: Sighting | None) -> float:
+    return 0.0 if one is None else one.score
 
 
 def _until_gone(sightings: Mapping[int, Sighting | None]) -> dict[int, Sighting]:
@@ -160,6 +183,27 @@ def _until_gone(sightings: Mapping[int, Sighting | None]) -> dict[int, Sighting]
             break
         seen[frame] = one
     return seen
+
+
+def uncovered(followed: Mapping[int, Sighting], seen: Sequence[Sighting]) -> dict[int, Sighting]:
+    """Return which of the followed masks on a frame stand for objects that were not found there.
+
+    Parameters
+    ----------
+    followed
+        By numbers of their own.
+    seen
+        What else is on the frame; what mostly shares its pixels with that, or with a surer one, is left out.
+    """
+    sure = [number for number, one in followed.items() if one.score >= LEAST_CARRIED]
+    ranked = sorted(sure, key=lambda number: -followed[number].score)
+    covered = {o.one for o in overlaps([followed[i] for i in ranked], seen) if o.of_smaller > COVERED}
+    kept: dict[int, Sighting] = {}
+    for place, number in enumerate(ranked):
+        others = () if place in covered else overlaps([followed[number]], list(kept.values()))
+        if place not in covered and not any(o.of_smaller > COVERED for o in others):
+            kept[number] = followed[number]
+    return kept
 
 
 def found_by_frame(tracks: Sequence[Track]) -> Iterator[tuple[int, list[int]]]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from sam2_engine.errors import InputError
 from sam2_engine.video.memory_policies.registry import kind_of
 from sam2_engine.wording import counted, in_ranges
+from sam2_plugins.everything.beginnings import begun_before
 from sam2_plugins.everything.descent import may_be_linked, not_ruled_out, under_ids
 from sam2_plugins.everything.divisions import (
     ASKED,
@@ -26,7 +27,6 @@ from sam2_plugins.everything.looking_back import begun_earlier, look_back
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sharpness import sharpness
-from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.stillness import stillness
 from sam2_plugins.everything.storing import ToStore, store
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -169,7 +169,10 @@ def _seen(
     for number, frame in enumerate(looked):
         followed: Followed = {}
         if before >= 0:
-            steps = _followed(follower, keeping, "followed", before, linker.to_follow(before), frame)
+            to_follow = linker.to_follow(before)
+            steps = _kept(
+                keeping, f"followed-{frame:06d}", len(to_follow), follower.on(to_follow, before, frame)
+            )
             followed = yield from _telling(steps, number, len(looked))
         if shows_nothing(session.frames[frame]) or (before >= 0 and frame not in followed):
             blank.append(frame)
@@ -184,7 +187,8 @@ def _seen(
         linker.advance(frame, followed, complete(found[frame]))
         if 0 <= before < frame - 1:  # since then something may have entered
             begun = [track.sightings[frame] for track in linker.begun]
-            steps = _followed(follower, keeping, "entered", frame, begun, before + 1)
+            entering = follower.steps(frame, begun, before + 1)
+            steps = _kept(keeping, f"entered-{frame:06d}", len(begun), entering)
             linker.extend_back((yield from _telling(steps, number, len(looked))))
         before = frame
         yield number + 1, len(looked)
@@ -193,21 +197,15 @@ def _seen(
     return objects_among(linker.tracks, len(looked) - len(blank), confidence, still, sharp), blank
 
 
-def _followed(
-    follower: Follower,
-    keeping: KeptSightings,
-    name: str,
-    frame: int,
-    sightings: Sequence[Sighting],
-    stop: int,
+def _kept(
+    keeping: KeptSightings, name: str, count: int, steps: Generator[object, None, Followed]
 ) -> Generator[object, None, Followed]:
-    """Follow sightings from a frame, unless what became of them is kept."""
-    key = f"{name}-{max(frame, stop):06d}"
-    kept = keeping.get(key)
-    if kept is not None and all(len(ones) == len(sightings) for ones in kept.values()):
+    """Return what became of so many sightings, as it is kept, or by steps that follow them."""
+    kept = keeping.get(name)
+    if kept is not None and all(len(ones) == count for ones in kept.values()):
         return kept
-    followed = yield from follower.steps(frame, sightings, stop)
-    keeping.put(key, followed)
+    followed = yield from steps
+    keeping.put(name, followed)
     return followed
 
 
@@ -238,6 +236,10 @@ def _stored(
     begun = yield from _telling(steps, len(looked), len(looked))
     parts, divisions = divided(begun_earlier(seen, begun), [one.division for one in begun])
     less = list(under_parts([one for one in proposed if one.probability < LIKELY], seen, parts))
+    perhaps = [*divisions, *(one for one in less if one.probability >= ASKED)]
+    born = {daughter for one in perhaps for daughter in one.daughters}
+    earlier = begun_before(parts, parts.keys() - born, looked, follower.steps)
+    parts = yield from _telling(earlier, len(looked), len(looked))
     existing = Existing.of(session)
     found = beside(existing, parts, divisions)
     open_ones = list(not_ruled_out(session, existing, found, divisions))

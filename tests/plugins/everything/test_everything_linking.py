@@ -17,12 +17,12 @@ def link(frames: list[list[Sighting | None]], gone: int = 99) -> list[list[int]]
     """Link what is found, each followed perfectly until it is gone, and return the frames of each track."""
     linker = Linker()
     for frame, found in enumerate(frames):
-        before = linker.to_follow(frame - 1) if frame else []
+        before = linker.to_follow(frame - 1)
         here = [
             None
             if frame >= gone and one.center[1] < 40
             else seen(one.center[1], one.center[0], (one.area / np.pi) ** 0.5, found=False)
-            for one in before
+            for _, one in before
         ]
         linker.advance(frame, {frame: here}, [one for one in found if one])
     return [sorted(track.sightings) for track in linker.tracks]
@@ -61,6 +61,19 @@ def test_between_the_frames_looked_at_an_object_is_where_it_was_followed():
     linker.extend_back({3: [seen(61, 30, found=False)], 2: [None], 1: [seen(63, 30, found=False)]})
     assert [sorted(one.sightings) for one in linker.tracks] == [[0, 1, 2, 3, 4], [0, 1], [3, 4]]
     assert entered is linker.tracks[2]
+
+
+@pytest.mark.parametrize("seen_from_before", [False, True])
+def test_what_is_not_seen_from_where_a_track_was_sure_is_something_else(seen_from_before: bool):
+    linker = Linker()
+    linker.advance(0, {}, [seen(20, 20, 8)])
+    linker.advance(1, {1: [seen(20, 20, 8, found=False)]}, [seen(24, 20, 10, score=0.4)])
+    assert [frame for frame, _ in linker.to_follow(1)] == [1, 0]
+    beside = seen(26, 20, 10, found=False)
+    linker.advance(2, {2: [beside, beside if seen_from_before else None]}, [seen(26, 20, 10, score=0.4)])
+    ends = [[0, 1], [2]]
+    assert [sorted(track.sightings) for track in linker.tracks] == ([[0, 1, 2]] if seen_from_before else ends)
+    assert [frame for frame, _ in linker.to_follow(2)] == [2]  # both are sure now
 
 
 def test_two_objects_that_are_found_as_one_for_a_while_stay_two():
