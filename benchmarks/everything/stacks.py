@@ -49,7 +49,8 @@ def synthetic(style: str, seed: int, num_frames: int = FRAMES) -> Stack:
     if style in STYLES:
         scene = render_scene(style, num_frames, SIZE, seed)
         parents = {child: one.parent for child, one in scene.parents.items()}
-        return Stack(name, scene.frames, scene.axes, LabeledTracks(scene.labels, parents))
+        complete = style != "organs"  # the wall of the body is no labeled object
+        return Stack(name, scene.frames, scene.axes, LabeledTracks(scene.labels, parents), complete)
     clip = random_scene([2**31 + 707, seed], num_frames, SIZE, style)
     frames = (np.clip(clip.frames, 0, 1) * 255).round().astype(np.uint8)
     return Stack(name, frames, "TYXS", LabeledTracks(clip.labels.astype(np.uint16)))
