@@ -25,6 +25,7 @@ SCENES = {
 @contextmanager
 def tracked(name: str, folder: Path) -> Iterator[tuple[Stack, AnnotationSession]]:
     """Open a scene and its session in a folder; what is missing there is written, and tracked."""
+    folder.mkdir(parents=True, exist_ok=True)
     style, seed, num_frames = SCENES[name]
     stack = synthetic(style, seed, num_frames)
     path, session = folder / f"{name}.tif", folder / f"{name}.sam2"

@@ -12,8 +12,7 @@ def frames_to_correct(session: AnnotationSession, object_id: int) -> list[Review
 
     Doubt alone decides. A correction also mends the frames around it, but rules that count these, by their
     doubts, by the distance to settled frames or by how many are tracked from it, were not shown to gain more.
-    Nor was this one shown to gain more than frames evenly spread
-    (``benchmarks/results/review/masklets.md``).
+    This one gains more than frames evenly spread (``benchmarks/results/review/masklets.md``).
 
     Examples
     --------
