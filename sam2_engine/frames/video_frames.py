@@ -77,7 +77,7 @@ class VideoFrames(FrameSource):
         self._index = decoder.index
         self._local = threading.local()
         self._local.own = _OfThread(decoder)
-        self._decoders = WeakSet([decoder])
+        self._decoders, self._decoders_lock = WeakSet([decoder]), threading.Lock()
         bits = max(component.bits for component in image.format.components)
         super().__init__(
             path.name,
@@ -107,7 +107,8 @@ class VideoFrames(FrameSource):
         """The decoder of this thread, opened when it is first needed."""
         if not hasattr(self._local, "own"):
             self._local.own = _OfThread(VideoDecoder(self.path, self._stream_number, self._index))
-            self._decoders.add(self._local.own.decoder)
+            with self._decoders_lock:
+                self._decoders.add(self._local.own.decoder)
         decoder: VideoDecoder = self._local.own.decoder
         return decoder
 
@@ -130,7 +131,9 @@ class VideoFrames(FrameSource):
 
     def close(self) -> None:
         """Close the decoders of all threads."""
-        for decoder in list(self._decoders):
+        with self._decoders_lock:  # a thread that begins to read adds its own
+            decoders = list(self._decoders)
+        for decoder in decoders:
             decoder.close()
 
 

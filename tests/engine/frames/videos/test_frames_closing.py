@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -12,6 +14,7 @@ import tifffile
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.frames.video_frames import VideoFrames
 
 LENGTH = 8
 PIXELS = np.arange(LENGTH * 32 * 32, dtype=np.uint8).reshape(LENGTH, 32, 32)
@@ -21,7 +24,8 @@ SCRIPT = """
 import sys, threading
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-other, ended = [], False
+sys.setswitchinterval(1e-6)  # threads take turns wherever they can
+other = []
 for turn in range(40):
     frames = open_frames(sys.argv[1])
     begun = threading.Barrier(4)
@@ -81,3 +85,33 @@ def test_a_file_may_be_closed_while_other_threads_read(name: str, tmp_path: Path
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / name)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.fixture
+def frequent_turns() -> Iterator[None]:
+    """Let threads take turns wherever they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("frequent_turns")
+def test_a_video_may_be_closed_while_threads_begin_to_read(tmp_path: Path) -> None:
+    """Each of them adds a decoder to those that are closed."""
+    write_video(tmp_path / "video.mp4")
+    frames = open_frames(tmp_path / "video.mp4")
+    assert isinstance(frames, VideoFrames)
+    for _ in range(60):
+        begun = threading.Barrier(9)
+        threads = [threading.Thread(target=_begin, args=(frames, begun)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        while any(thread.is_alive() for thread in threads):
+            frames.close()
+
+
+def _begin(frames: VideoFrames, begun: threading.Barrier) -> None:
+    begun.wait()
+    assert frames.decoder
