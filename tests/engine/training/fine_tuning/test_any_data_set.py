@@ -179,7 +179,7 @@ def test_every_step_has_a_loss(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, **_without_deadline)
+@settings(max_examples=100, **_without_deadline)
 @given(source=_data_sets(), config=_configs)
 def test_every_step_has_a_loss_in_many_more_data_sets(
     small_checkpoint: Path, source: tuple[str, Labels], config: TrainingConfig
