@@ -41,15 +41,18 @@ def model_of(reference: str) -> tuple[Sam2, FeatureCache]:
 def tracked(
     reference: str, frames: NDArray[np.uint8], name: str, start: int, reverse: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return logits at the size of the frame, thinned out as the reference, and presence logits."""
+    return shown(list(prompted(reference, frames, name).propagate(start=start, reverse=reverse)))
+
+
+def prompted(reference: str, frames: NDArray[np.uint8], name: str) -> VideoSession:
     model, cache = model_of(reference)
     session = VideoSession(model, frames, cache=cache, max_object_pointers=LENGTH)
     prompt(session, name)
-    results = list(session.propagate(start=start, reverse=reverse))
-    return shown(results)
+    return session
 
 
 def shown(results: list[FrameResult]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return logits at the size of the frame, thinned out as the reference, and presence logits."""
     logits = torch.stack([torch.from_numpy(result.low_res_logits) for result in results])
     resized = interpolate(logits, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)[:, 0, ::6, ::6]
     presence = np.array([result.presence[0] for result in results])
@@ -85,19 +88,17 @@ def test_efficienttam(reference: str, frames: NDArray[np.uint8]) -> None:
 @pytest.mark.timeout(1800)
 def test_edgetam(frames: NDArray[np.uint8]) -> None:
     reference = "edgetam_1024"
-    model, cache = model_of(reference)
+    clicked = prompted(reference, frames, "click")
     with np.load(REFERENCES / f"relative_{reference}.npz") as theirs:
         for index, name in enumerate(OBJECTS):
             start = 2 if name == "two clicks" else 0
-            logits, presence = tracked(reference, frames, name, start)
+            session = clicked if name == "click" else prompted(reference, frames, name)
+            logits, presence = shown(list(session.propagate(start=start)))
             assert excess(logits, theirs["logits"][start:, index]) < RELATIVE
             assert np.abs(presence - theirs["presence"][start:, index]).max() < 5e-3
         for key, reverse in (("mask", False), ("mask_reverse", True)):
             logits, _ = tracked(reference, frames, "mask", 4, reverse)
             expected = theirs[key][::-1] if reverse else theirs[key]  # stored in the order of frames
             assert excess(logits, expected) < RELATIVE
-        session = VideoSession(model, frames, cache=cache, max_object_pointers=LENGTH)
-        prompt(session, "click")
-        list(session.propagate())
-        session.add_points(5, 1, [(120, 90), (60, 150)], [1, 0])
-        assert excess(shown(list(session.propagate()))[0], theirs["corrected"]) < RELATIVE
+        clicked.add_points(5, 1, [(120, 90), (60, 150)], [1, 0])
+        assert excess(shown(list(clicked.propagate()))[0], theirs["corrected"]) < RELATIVE

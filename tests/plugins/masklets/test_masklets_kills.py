@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_search_survives_being_killed(kills: int) -> None:
     command = [sys.executable, masklets_kills.__file__, "--kills", str(kills)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
